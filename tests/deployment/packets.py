@@ -108,7 +108,7 @@ def main() -> None:
     """Within the namespace: set it up as told on stdin, try each flow, and print which passed."""
     asked = json.load(sys.stdin)
     # Blocks that the kernel would send nowhere are addresses of this machine here, as all others are.
-    # Without nodad the kernel first looks for others with the same address, even here: until then nobody can bind it.
+    # Without nodad an address of IPv6 can't be bound until the kernel has come round to it, a moment later.
     lines = ["link set lo up"]
     lines += [f"address add {each} dev lo{' nodad' if ':' in each else ''}" for each in asked["addresses"]]
     subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)

@@ -105,12 +105,8 @@ class Observatory:
     @contextmanager
     def frozen_broker(self) -> Iterator[None]:
         """RabbitMQ stands still amid its work."""
-        node = psutil.Process(self.rabbitmq.pid)
-        process.freeze(node)
-        try:
+        with process.frozen(psutil.Process(self.rabbitmq.pid)):
             yield
-        finally:
-            node.resume()
 
 
 def write_shops(desk: Desk, name: str, shops: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -88,17 +88,25 @@ def end(pid_file: Path, number: signal.Signals, deadline_seconds: float) -> None
     pid_file.unlink(missing_ok=True)
 
 
-def freeze(process: psutil.Process) -> None:
-    """Suspend a process, and return once all of its threads stand still: on a busy machine some run on for a while."""
+@contextlib.contextmanager
+def frozen(process: psutil.Process) -> Iterator[None]:
+    """A process stands still meanwhile, each thread of it: on a busy machine some run on for a while when suspended."""
     process.suspend()
-    wait_until(lambda: _stands_still(process), 10, f"process {process.pid} to stand still")
+    try:
+        wait_until(lambda: _stands_still(process), 10, f"process {process.pid} to stand still")
+        yield
+    finally:
+        process.resume()
 
 
 def _stands_still(process: psutil.Process) -> bool:
     if not psutil.LINUX:
         return process.status() == psutil.STATUS_STOPPED
-    stats = Path(f"/proc/{process.pid}/task").glob("*/stat")
-    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
+    try:
+        stats = [stat.read_text() for stat in Path(f"/proc/{process.pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # a thread has ended meanwhile
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _family(pid_file: Path) -> list[psutil.Process]:

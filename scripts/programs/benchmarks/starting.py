@@ -10,7 +10,7 @@ from statistics import median
 
 import psutil
 
-from scripts.programs.benchmarks.process import fine_usage, run_to_end
+from scripts.programs.benchmarks.process import BenchmarkError, fine_usage, run_to_end
 from scripts.programs.benchmarks.report import Benchmark, Report, cell, share
 from scripts.programs.benchmarks.site import Site
 from worker.cli.main import COMMANDS
@@ -43,11 +43,16 @@ def to_its_first_byte(site: Site, command: Sequence[str], shops: Path) -> tuple[
                 caller, _ = nobody.accept()
                 with caller:
                     caller.settimeout(ANSWER_SECONDS)
-                    caller.recv(1)
+                    came = caller.recv(1)
                     seconds = time.monotonic() - began
-                    return fine_usage(psutil.Process(process.pid)).cpu * 1000, seconds * 1000
+                    cpu = fine_usage(psutil.Process(process.pid)).cpu
+            except TimeoutError:
+                came = b""
             finally:
                 process.kill()
+        if not came:
+            raise BenchmarkError(f"{' '.join(command)}: has sent nothing")
+        return cpu * 1000, seconds * 1000
 
 
 def run(site: Site) -> Report:
@@ -101,6 +106,7 @@ BENCHMARK = Benchmark(
     reading="""\
 Each command in a process of its own, beside an interpreter that does nothing. Those that only print run to their end.
 Those that ask RabbitMQ or the store are measured until their first byte is on the network: then they have read their
-settings and the shops file and imported what they need. CPU is user and system time of the process.""",
+settings and, but for `dead list`, the shops file, and imported what they need. CPU is user and system time of the
+process.""",
     run=run,
 )

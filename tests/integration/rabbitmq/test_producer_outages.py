@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import psutil
 import pytest
@@ -134,19 +135,17 @@ def test_a_broker_that_stops_reading(rabbitmq: RabbitMQ, url: str, make: Callabl
         nonlocal taken
         for number in range(1000 + 2 * WINDOW):
             if number == 1000:
-                process.freeze(node)
+                meanwhile.enter_context(process.frozen(node))
             taken = number + 1
             yield make(number)
 
-    try:
+    with ExitStack() as meanwhile:
         with pytest.raises(BrokerError, match=r"confirmed nothing for 2 s .*publish again for the rest"):
             publish(batch(), amqp_url=url, timeout=2)
         assert taken <= 1000 + most + 1
         wait_until(lambda: not publishers(), PATIENCE, "the end of the publisher")
         with pytest.raises(BrokerError, match=r"127\.0\.0\.1"):
             publish(new_job(1), amqp_url=url, timeout=2)
-    finally:
-        node.resume()
     assert publish(new_job(2), amqp_url=url) == 1
 
 

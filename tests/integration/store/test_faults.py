@@ -135,9 +135,7 @@ def test_flushed(store: RedisStore, client: Any) -> None:
 def test_frozen(server: Valkey, store: RedisStore) -> None:
     """A server that accepts and says nothing is given up after half a second, by all who wait; then it goes on."""
     go(store, make_request())
-    frozen = process_of(server)
-    process.freeze(frozen)
-    try:
+    with process.frozen(process_of(server)):
         began = time.monotonic()
         refusals: list[list[Reply] | StoreError] = []
         for number in range(2, 12):
@@ -146,8 +144,6 @@ def test_frozen(server: Valkey, store: RedisStore) -> None:
         assert time.monotonic() - began < 2.5
         assert all(isinstance(each, StoreError) for each in refusals)
         assert len(refusals) == 10
-    finally:
-        frozen.resume()
     wait_until(lambda: answers(store), 5, "the store to answer again")
 
 
@@ -163,12 +159,8 @@ def answers(store: RedisStore) -> bool:
 def lose_a_grant(server: Valkey, store: RedisStore, client: Any, request: AdmitRequest) -> None:
     """Have the job granted while nobody listens any more."""
     store.block("other", None, 0)  # connects
-    frozen = process_of(server)
-    process.freeze(frozen)
-    try:
+    with process.frozen(process_of(server)):
         refusal(store, request)
-    finally:
-        frozen.resume()
     wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
     wait_until(lambda: is_back(store), 5, "the store to answer again")
 
@@ -250,12 +242,8 @@ def test_a_lost_grant_of_a_forgotten_customer(server: Valkey, store: RedisStore,
 def test_a_lost_question_that_is_slower_than_the_next(server: Valkey, store: RedisStore, client: Any) -> None:
     """Also when the lost question is carried out after a later one was refused, its grant goes to who asks again."""
     finish(store, make_request(1))
-    frozen = process_of(server)
-    process.freeze(frozen)
-    try:
+    with process.frozen(process_of(server)):
         refusal(store, 2)
-    finally:
-        frozen.resume()
     (record,) = wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
     granted_late = client.get(record)
     store.block("acme", None, SystemClock().now() + 60 * SECOND)

@@ -104,13 +104,10 @@ def test_a_server_that_comes_back_is_met_again(server: Valkey, kept: KeptStores)
     assert problem.reason == "unreachable"
     server.start()
     assert tally(loaded, COUNT, kept) is None
-    frozen = process.find(server.folder / "valkey.pid")
-    assert isinstance(frozen, psutil.Process)
-    process.freeze(frozen)
-    try:
+    valkey = process.find(server.folder / "valkey.pid")
+    assert isinstance(valkey, psutil.Process)
+    with process.frozen(valkey):
         problem = tally(loaded, COUNT, kept)
-    finally:
-        frozen.resume()
     assert problem is not None
     assert problem.reason == "silent"
     assert tally(loaded, COUNT, kept) is None
