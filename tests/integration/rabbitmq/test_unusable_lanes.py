@@ -65,11 +65,8 @@ def pass_by(rabbitmq: RabbitMQ, vhost: Vhost, bench: Bench, refer: FakeRefer2, t
     wait_until(lambda: called(refer)["summer"] == 40, 30, "the other campaign to be called")
     assert called(refer)["spring"] == 0
     wait_until(lambda: rabbitmq.depths(vhost)[BULK] == 0, 30, "nothing to be in hand")
-    # Each problem once. On a slow machine a lane may first be one that is not declared in time.
-    told = [entry["problem"] for entry in logs if entry["event"] == "lane_unusable"]
-    assert told
-    assert len(told) == len({*told})
-    assert all(HELD in problem for problem in told)
+    (told,) = (entry for entry in logs if entry["event"] == "lane_unusable")
+    assert HELD in told["problem"]
     wait_until(lambda: bench.count("lanes_unusable") == 1, 5, "the gauge")
     assert bench.closed("acme") == set()
 
